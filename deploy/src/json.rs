@@ -58,8 +58,10 @@ impl<'a> Document<'a> {
     /// A text that is not JSON, or has an object with the same key twice: readers do not agree on which one
     /// counts.
     pub fn parse(text: &'a str) -> Result<Self, Error> {
-        let value = serde_json::from_str(text)
-            .map_err(|error| Error::Malformed(format!("it is not JSON: {error}; correct it there")))?;
+        let value = serde_json::from_str(text).map_err(|error| {
+            let hint = crate::hint::json(text);
+            Error::Malformed(format!("it is not JSON: {error}; correct it there{hint}"))
+        })?;
         let mut scanner = Scanner { text, at: 0 };
         let root = scanner.value().map_err(Error::Malformed)?;
         Ok(Self { text, root, value })
@@ -583,7 +585,7 @@ mod tests {
         };
 
         assert_eq!(
-            "it is not JSON: expected value at line 2 column 3; correct it there",
+            "it is not JSON: expected value at line 2 column 3; correct it there (a template? patch what it makes)",
             fault("[\n  ${port}]")
         );
         assert_eq!(

@@ -18,6 +18,7 @@ pub mod compose;
 pub mod config;
 pub mod dockerfile;
 pub mod ecs;
+mod hint;
 pub mod image;
 pub mod json;
 pub mod k8s;
@@ -46,6 +47,9 @@ pub enum Note {
     Skipped(String),
     /// The patch may not work as meant: why, and what to do.
     Warning(String),
+    /// Something should have the sensor and is of a kind that no patch takes: a check of the file must not
+    /// pass.
+    Missed(String),
 }
 
 /// Why nothing was changed.
@@ -85,6 +89,7 @@ impl Note {
             Self::Done(what) => Self::Done(within(what)),
             Self::Skipped(what) => Self::Skipped(within(what)),
             Self::Warning(what) => Self::Warning(within(what)),
+            Self::Missed(what) => Self::Missed(within(what)),
         }
     }
 }

@@ -19,7 +19,8 @@ pub struct Common {
     /// Write to PATH ('-' is stdout) and leave FILE as it is
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
-    /// Only print the changes that would be made: exit status 0 if there are none, 1 if there are some
+    /// Only print the changes that would be made: exit status 0 if there are none, 1 if there are some,
+    /// or if something makes containers in a way that no patch takes
     #[arg(long)]
     pub check: bool,
     /// As --check, and the changes to stdout as a unified diff, which patch(1) takes

@@ -80,7 +80,7 @@ fn apply(common: &Common, patch: impl FnOnce(&str) -> Result<Patched, Error>) ->
             Note::Done(what) if is_dry => say(&format!("would do: {what}")),
             Note::Done(what) => say(what),
             Note::Skipped(what) => say(&format!("left alone: {what}")),
-            Note::Warning(what) => say(&format!("warning: {what}")),
+            Note::Warning(what) | Note::Missed(what) => say(&format!("warning: {what}")),
         }
     }
     let is_changed = patched.text != text;
@@ -88,7 +88,8 @@ fn apply(common: &Common, patch: impl FnOnce(&str) -> Result<Patched, Error>) ->
         diff::show(&common.file, &text, &patched.text)?;
     }
     if is_dry {
-        return Ok(u8::from(is_changed));
+        let is_missed = patched.notes.iter().any(|note| matches!(note, Note::Missed(_)));
+        return Ok(u8::from(is_changed || is_missed));
     }
     if !is_changed {
         say("nothing to do");

@@ -228,6 +228,6 @@ fn tell(note: &Note) {
     say(&match note {
         Note::Done(what) => shortened(what),
         Note::Skipped(what) => format!("left alone: {}", shortened(what)),
-        Note::Warning(what) => format!("warning: {}", shortened(what)),
+        Note::Warning(what) | Note::Missed(what) => format!("warning: {}", shortened(what)),
     });
 }

@@ -23,7 +23,7 @@ use crate::choice::Choice;
 use crate::config::{self, Config};
 use crate::notify::Notify;
 use crate::yaml::Documents;
-use crate::{Error, Note, Patched, image};
+use crate::{Error, Note, Patched, hint, image};
 
 /// The options of a patch of a compose file.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -67,7 +67,8 @@ pub fn checked_name(name: &str) -> Result<String, String> {
 /// # Errors
 /// A text that is not a compose file, by line; and a file that cannot be patched safely.
 pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
-    let documents = Documents::read(text)?;
+    let documents = Documents::read(text)
+        .map_err(|error| error.within(|why| format!("{why}{}", hint::template(text))))?;
     let file = File::of(&documents)?;
     let mut notes = Vec::new();
     let sensor = Sensor::of(&file, request, &mut notes)?;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::Error;
+use crate::{Error, hint};
 
 /// The instructions of docker's frontend (docs.docker.com/reference/dockerfile).
 const KEYWORDS: [&str; 18] = [
@@ -107,7 +107,8 @@ impl Instruction {
         let is_known = KEYWORDS.contains(&keyword.as_str());
         if !is_known && syntax.is_none_or(is_dockers) {
             let shown: String = joined.text[..length].chars().take(40).collect();
-            return Err(malformed(line, &format!("unknown instruction '{shown}'; correct it")));
+            let hint = hint::template(&joined.text);
+            return Err(malformed(line, &format!("unknown instruction '{shown}'; correct it{hint}")));
         }
         joined.skip(length);
         let mut instruction = Self { line, span, keyword, flags: Vec::new(), arguments: joined };

@@ -464,3 +464,10 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn template_of_a_dockerfile_is_known() {
+    let why = patch("{{ if .x }}\nFROM a\n{{ end }}\n", &Request::default()).unwrap_err().to_string();
+
+    assert!(why.contains("line 1: unknown instruction '{{'") && why.contains("a template?"), "{why}");
+}

@@ -36,7 +36,7 @@ use serde_json::{Map, Value};
 
 use crate::json::Document;
 use crate::yaml::Documents;
-use crate::{Error, Note, Patched};
+use crate::{Error, Note, Patched, hint};
 use case::{Case, kind};
 use task::{Task, windows};
 
@@ -101,9 +101,10 @@ pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
         return Ok(Patched { text: format!("{mark}{text}"), notes });
     }
     let as_yaml = |error: Error| {
+        let hint = hint::template(text);
         error.within(|why| match why.contains("; ") {
-            true => format!("as YAML, {why}"),
-            false => format!("as YAML, {why}; correct it there"),
+            true => format!("as YAML, {why}{hint}"),
+            false => format!("as YAML, {why}; correct it there{hint}"),
         })
     };
     let documents = Documents::read(text).map_err(as_yaml)?;

@@ -92,7 +92,9 @@ fn told(notes: &[Note], is_wanted: impl Fn(&Note) -> bool) -> Vec<&str> {
     let wanted = notes.iter().filter(|note| is_wanted(note));
     wanted
         .map(|note| match note {
-            Note::Done(text) | Note::Skipped(text) | Note::Warning(text) => text.as_str(),
+            Note::Done(text) | Note::Skipped(text) | Note::Warning(text) | Note::Missed(text) => {
+                text.as_str()
+            }
         })
         .collect()
 }

@@ -174,7 +174,7 @@ fn put_in(
 /// The warning that kubectl shows.
 fn warning(note: &Note) -> Option<String> {
     match note {
-        Note::Warning(why) => Some(format!("glassbox: {}", visible(why))),
+        Note::Warning(why) | Note::Missed(why) => Some(format!("glassbox: {}", visible(why))),
         Note::Done(_) | Note::Skipped(_) => None,
     }
 }

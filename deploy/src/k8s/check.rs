@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::names::{COLLECTOR, INSTALLER, LISTS, MOST_CONTAINERS, VOLUME, name};
-use super::stop::{Stop, malformed};
+use super::stop::{FRAGMENT, Stop, malformed};
 use crate::choice::ANNOTATION;
 
 /// Checks a pod's `spec`; `is_ours` if the pod was patched before.
@@ -36,7 +36,7 @@ fn check_containers(spec: &Map<String, Value>, key: &str) -> Result<(), Stop> {
     let containers = match spec.get(key) {
         None | Some(Value::Null) if key == "initContainers" => return Ok(()),
         Some(Value::Array(containers)) => containers,
-        _ => return Err(malformed(&at, &format!("'{key}' is missing or no list"))),
+        _ => return Err(malformed(&at, &format!("'{key}' is missing or no list{FRAGMENT}"))),
     };
     if containers.len() > MOST_CONTAINERS {
         return Err(Stop::Refused(format!("it has more than {MOST_CONTAINERS} {key}; divide it")));

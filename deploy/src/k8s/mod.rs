@@ -35,7 +35,7 @@ use stop::Stop;
 pub use request::Request;
 
 /// The kinds of objects that make pods: kind, API group, and the path of the pod or its template.
-const KINDS: [(&str, &str, &str); 10] = [
+const KINDS: [(&str, &str, &str); 12] = [
     ("Pod", "", ""),
     ("PodTemplate", "", "/template"),
     ("ReplicationController", "", "/spec/template"),
@@ -47,6 +47,8 @@ const KINDS: [(&str, &str, &str); 10] = [
     ("CronJob", "batch", "/spec/jobTemplate/spec/template"),
     // Removed from clusters in 1.16, but still found in files.
     ("Deployment", "extensions", "/spec/template"),
+    ("DaemonSet", "extensions", "/spec/template"),
+    ("ReplicaSet", "extensions", "/spec/template"),
 ];
 
 /// The deepest nesting of lists in lists that is read.
@@ -80,6 +82,14 @@ pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
             Ok(())
         })?;
     }
+    for document in documents.values() {
+        if pods == 0 && document["services"].is_object() && document.get("kind").is_none() {
+            return Err(Error::Malformed(
+                "it has 'services' and no 'kind', so it is a compose file; give it to 'glassbox patch compose'".into(),
+            ));
+        }
+        missed(document, LISTS_DEEP, &mut notes);
+    }
     if pods == 0 {
         notes.push(Note::Warning("no document in it makes a pod".into()));
     }
@@ -94,6 +104,42 @@ fn pod_of(document: &Value) -> Option<(String, &'static str)> {
     let own_name =
         ["name", "generateName"].iter().find_map(|key| metadata[*key].as_str()).unwrap_or("without a name");
     Some((format!("{kind} '{}'", one_line(own_name)), way))
+}
+
+/// Notes the objects that make pods and are of none of [`KINDS`]: what is an operator's is known by a list of
+/// containers with images anywhere in it.
+fn missed(document: &Value, deep: usize, notes: &mut Vec<Note>) {
+    let (kind, _) = kind_of(document);
+    if kind.is_empty() || pod_of(document).is_some() {
+        return;
+    }
+    match document["items"].as_array() {
+        Some(items) if kind.ends_with("List") && deep > 0 => {
+            items.iter().for_each(|item| missed(item, deep - 1, notes));
+        }
+        _ if has_containers(document) => {
+            let name = one_line(document["metadata"]["name"].as_str().unwrap_or("without a name"));
+            let (kind, version) = (one_line(kind), document["apiVersion"].as_str().unwrap_or_default());
+            notes.push(Note::Missed(format!(
+                "{kind} '{name}' ({}) makes containers, and no patch takes that kind; have the webhook put the sensor into \
+                 its pods (docs/operations.md)",
+                one_line(version)
+            )));
+        }
+        _ => {}
+    }
+}
+
+fn has_containers(value: &Value) -> bool {
+    let is_container = |value: &Value| value["image"].is_string() && value["name"].is_string();
+    match value {
+        Value::Array(items) => items.iter().any(has_containers),
+        Value::Object(members) => members.iter().any(|(name, value)| {
+            let list = value.as_array().filter(|_| name == "containers");
+            list.is_some_and(|list| list.iter().any(is_container)) || has_containers(value)
+        }),
+        _ => false,
+    }
 }
 
 /// The kind and the API group of an object.

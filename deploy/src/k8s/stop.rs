@@ -1,5 +1,8 @@
 //! Why a pod stays as it is.
 
+/// What to do about an object that lacks what every such object has.
+pub const FRAGMENT: &str = " (a patch of kustomize? patch what 'kustomize build' makes)";
+
 /// Why the sensor was not put in.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Stop {
@@ -15,7 +18,7 @@ impl Stop {
     /// An object that should hold a pod at `path` holds none.
     pub fn missing(path: &str) -> Self {
         let place = path.trim_start_matches('/').replace('/', ".");
-        Self::Malformed(String::new(), format!("it has no '{place}'"))
+        Self::Malformed(String::new(), format!("it has no '{place}'{FRAGMENT}"))
     }
 }
 

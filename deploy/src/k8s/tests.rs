@@ -324,7 +324,11 @@ fn wrong_shapes_are_named_by_line() {
     }
     let missing =
         patch("apiVersion: batch/v1\nkind: CronJob\nspec: {}\n", &request()).unwrap_err().to_string();
-    assert_eq!("line 3: CronJob 'without a name': it has no 'spec.jobTemplate.spec.template'", missing);
+    assert_eq!(
+        "line 3: CronJob 'without a name': it has no 'spec.jobTemplate.spec.template' \
+         (a patch of kustomize? patch what 'kustomize build' makes)",
+        missing
+    );
     let template = patch("a: {{ .Values.x }}\nb: {{- end }}\n", &request()).unwrap_err().to_string();
     assert!(template.contains("helm template"), "{template}");
 }
@@ -419,4 +423,33 @@ spec:
         assert_eq!(["X", "LD_PRELOAD", "GLASSBOX_SOCKET"], names(&container["env"]).as_slice());
     }
     assert_eq!(patched.text, patch(&patched.text, &request()).unwrap().text);
+}
+
+#[test]
+fn kinds_that_make_pods_and_are_not_taken_are_missed() {
+    let pods = "spec: {template: {spec: {containers: [{name: a, image: b}]}}}\n";
+    for head in
+        ["apiVersion: argoproj.io/v1alpha1\nkind: Rollout\n", "apiVersion: v1\nkind: DeploymentConfig\n"]
+    {
+        let text = format!("{head}metadata: {{name: web}}\n{pods}");
+        let listed = format!("apiVersion: v1\nkind: List\nitems:\n- {}", text.replace('\n', "\n  "));
+        for text in [text, listed] {
+            let patched = patch(&text, &request()).unwrap();
+
+            assert_eq!(text, patched.text);
+            let missed = |note: &Note| matches!(note, Note::Missed(what) if what.contains("'web'"));
+            assert_eq!(1, patched.notes.iter().filter(|note| missed(note)).count(), "{:?}", patched.notes);
+        }
+    }
+    let old = patch(&format!("apiVersion: extensions/v1beta1\nkind: DaemonSet\n{pods}"), &request()).unwrap();
+    assert!(old.text.contains("glassbox-collector"), "{}", old.text);
+    let other = patch("apiVersion: v1\nkind: Service\nspec: {ports: [{name: a}]}\n", &request()).unwrap();
+    assert!(!other.notes.iter().any(|note| matches!(note, Note::Missed(_))), "{:?}", other.notes);
+}
+
+#[test]
+fn compose_file_is_no_manifest() {
+    let why = patch("services:\n  web: {image: a}\n", &request()).unwrap_err().to_string();
+
+    assert!(why.contains("glassbox patch compose"), "{why}");
 }
