@@ -193,14 +193,17 @@ impl Outlets {
         Ok(())
     }
 
-    /// An output that does not stand among the others.
+    /// An output that does not stand among the others, and that no metric tells of.
     fn added_aside(
         &mut self,
         name: String,
         encoder: Box<dyn Encoder>,
         opened: Opened,
     ) -> Result<Option<Outlet>, Failure> {
-        self.add(name, encoder, opened)?;
+        let metrics = self.metrics.take();
+        let added = self.add(name, encoder, opened);
+        self.metrics = metrics;
+        added?;
         let added = self.outlets.pop();
         self.share_budget();
         Ok(added)

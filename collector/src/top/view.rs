@@ -144,7 +144,7 @@ impl View {
 
     fn headline(&self, live: &Live, rows: &[Row]) -> String {
         let running = rows.iter().filter(|row| row.is_running).count();
-        let cpu: f64 = rows.iter().map(|row| row.cpu).sum();
+        let cpu = rows.iter().map(|row| row.cpu).fold(0.0, |sum, cpu| sum + cpu);
         let lost = live.gathered.lost;
         let mut text = format!(
             "{} running, {} events/s, cpu {cpu:.0} %, {} failed, {} alerts, {} lost",
