@@ -107,7 +107,7 @@ pub fn exec(path: &[u8]) -> Vec<u8> {
 
 /// A process was made.
 pub fn fork(child: u32) -> Vec<u8> {
-    Payload::default().byte(1).half(child.into()).0
+    Payload::default().byte(1).half(child.into()).word(0).0
 }
 
 /// A wait gave the status of a child.
@@ -135,7 +135,7 @@ pub fn signal(pidfd: i32) -> Vec<u8> {
 /// A name was resolved to one IPv4 address.
 pub fn resolved(host: &[u8], address: u32) -> Vec<u8> {
     let [a, b, c, d] = address.to_be_bytes();
-    Payload::default().byte(1).bytes(host).bytes(&[4, a, b, c, d]).0
+    Payload::default().byte(1).bytes(host).bytes(&[4, a, b, c, d]).word(0).0
 }
 
 /// A Unix socket was made.
