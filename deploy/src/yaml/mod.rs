@@ -132,8 +132,8 @@ impl<'t> Documents<'t> {
         if let Some(header) = header.clone() {
             text.replace_range(header, "-");
         }
-        let edited = Documents::read(&text)?.edited(after)?;
-        let mut edited = edited.strip_suffix(line_feed).unwrap_or(&edited).to_owned();
+        let with_end = Documents::read(&text)?.edited(after)?;
+        let mut edited = with_end.strip_suffix(line_feed).unwrap_or(&with_end).to_owned();
         if let Some(header) = header {
             let at = header.start;
             let original = &self.text[header];
@@ -143,7 +143,8 @@ impl<'t> Documents<'t> {
                 edited = format!("{front}{original}{tail}");
             }
         }
-        verified(edited, after)
+        // Where a block scalar has come to the end of the text, the last line feed is of its value.
+        verified(edited, after).or_else(|_| verified(with_end, after))
     }
 }
 

@@ -744,3 +744,16 @@ fn block_at_the_end_of_a_text_without_a_last_line_end_keeps_its_exact_value() {
         assert_eq!(text.replace('1', "2"), changed, "nothing behind the block changes");
     }
 }
+
+#[test]
+fn block_that_comes_to_the_end_of_a_text_without_a_last_line_end_keeps_its_exact_value() {
+    for end in ["\n", "\r\n"] {
+        for rest in ["- - 'x'  # comment", "- a: |\n    y", "- z"] {
+            let text = format!("- |\n  multi\n  line\n{rest}").replace('\n', end);
+
+            let shorter = after(&text, |values| drop(values[0].as_array_mut().unwrap().pop()));
+
+            assert_eq!(json!(["multi\nline\n"]), value(&shorter), "{text:?}: {shorter:?}");
+        }
+    }
+}
