@@ -13,7 +13,7 @@ use super::Doorman;
 use super::guests::{self, Message};
 use super::news::News;
 use super::proof;
-use super::watchers::{ADDED_WITHIN, MOST_WATCHERS, WATCHER, Watcher, may_watch};
+use super::watchers::{MOST_WATCHERS, WATCHER, Watcher, may_watch};
 use crate::ids::MonoNs;
 use crate::notify::link::SUPERVISES;
 use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION, WATCH_ACCEPTED, WATCH_QUESTION, WATCH_REFUSED};
@@ -208,10 +208,6 @@ impl Doorman {
         };
         let Watcher { connection, id_rx, .. } = self.watchers.list.swap_remove(place);
         self.janitor.dismiss(connection);
-        // One that could not be added needs no end.
-        if let Ok(Ok(id)) = id_rx.recv_timeout(ADDED_WITHIN) {
-            let (leaving_tx, _) = bounded(1);
-            self.tell(News::Output(OutputChange::Remove { id, leaving_tx }));
-        }
+        self.tell(News::Output(OutputChange::Remove { id_rx }));
     }
 }

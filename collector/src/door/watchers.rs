@@ -1,7 +1,6 @@
 //! Those who watch the session: `glassbox top`. Each gets what a recording would have, from then on.
 
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use rustix::process::geteuid;
@@ -18,9 +17,6 @@ pub const WATCHER: u64 = 1 << 60;
 
 /// So many may watch at once: each costs a thread, and a queue of its own.
 pub const MOST_WATCHERS: usize = 4;
-
-/// The pipeline adds an output within moments.
-pub const ADDED_WITHIN: Duration = Duration::from_millis(100);
 
 /// Those who watch.
 #[derive(Debug, Default)]

@@ -8,7 +8,6 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use crate::door::news::{Flush, News, Turn};
 use crate::ids::MonoNs;
 use crate::rings::bells::Doorbell;
-use crate::sinks::OutputChange;
 
 /// Sinks that have been told to write their events are waited for so long.
 const SINKS_PATIENCE: Duration = Duration::from_millis(100);
@@ -52,11 +51,5 @@ impl Control {
         let deadline = until.plus(u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX));
         self.tell(News::Flush(Flush { until, deadline, is_border, told: None, done_tx }));
         done_rx.recv_timeout(patience + SINKS_PATIENCE) == Err(RecvTimeoutError::Disconnected)
-    }
-
-    /// Adds an output to the running session, or takes one away; the change has the channel for the answer.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the doorman tells the pipeline itself"))]
-    pub fn change_outputs(&self, change: OutputChange) {
-        self.tell(News::Output(change));
     }
 }

@@ -22,7 +22,6 @@ use crate::door::news::{Attached, Flush, News, Turn, Unseen};
 use crate::ids::{Instance, MonoNs, Pid};
 use crate::launch::protocol::{CommandStarted, Reaped, RingId};
 use crate::outputs::Output;
-use crate::pipeline::control::Control;
 use crate::rings::ring::STUCK_NS;
 use crate::sinks::OutputChange;
 use crate::sinks::carrier::kind::Opening;
@@ -1442,9 +1441,7 @@ fn output_that_is_added_gets_later_events_only_and_none_once_it_is_taken_away() 
     let file = Harness::fresh_output().with_extension("view");
     let output = Output::to_file("jsonl", &file);
     let (encoder, opened) = output.open(Opening::Fresh).unwrap();
-    let control = Control::default();
     let (id_tx, id_rx) = crossbeam_channel::bounded(1);
-    let (leaving_tx, leaving_rx) = crossbeam_channel::bounded(1);
 
     // An event that no batch has taken away yet.
     harness.pipeline.hear(News::Blind(Box::new(Unseen {
@@ -1453,23 +1450,25 @@ fn output_that_is_added_gets_later_events_only_and_none_once_it_is_taken_away() 
         ..Unseen::default()
     })));
     harness.pipeline.report_unseen(MonoNs::MAX);
-    control.change_outputs(OutputChange::Add { name: "view".into(), encoder, opened, id_tx });
-    control.news_rx.try_iter().for_each(|news| harness.pipeline.hear(news));
-    let id = id_rx.recv().unwrap().unwrap();
+    let add = OutputChange::Add { name: "view".into(), encoder, opened, id_tx };
+    harness.pipeline.hear(News::Output(add));
     sensor.open(0, "/during", 4, 0);
     harness.round();
-    control.change_outputs(OutputChange::Remove { id, leaving_tx });
-    control.news_rx.try_iter().for_each(|news| harness.pipeline.hear(news));
-    let report = leaving_rx.recv().unwrap().unwrap().report();
+    harness.pipeline.hear(News::Output(OutputChange::Remove { id_rx }));
     sensor.open(0, "/after", 5, 0);
     harness.round();
 
     let all: Vec<_> =
         harness.finish().iter().filter_map(|event| event["path"].as_str().map(String::from)).collect();
-    let viewed = std::fs::read_to_string(&file).unwrap();
+    let viewed = || std::fs::read_to_string(&file).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !viewed().ends_with('\n') && std::time::Instant::now() < deadline {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let viewed = viewed();
     std::fs::remove_file(file).unwrap();
     assert_eq!(vec!["/bin/prog", "/before", "/bin/blind", "/during", "/after"], all);
-    assert_eq!((1, 1), (report.written, viewed.lines().count()));
+    assert_eq!(1, viewed.lines().count());
     assert!(viewed.contains("/during"), "{viewed}");
 }
 

@@ -54,10 +54,8 @@ pub enum OutputChange {
     },
     /// An output that is taken away.
     Remove {
-        /// Which.
-        id: OutletId,
-        /// Gets the output while it writes the rest; `None` for one that was taken away before.
-        leaving_tx: Sender<Option<Leaving>>,
+        /// Has its id since it was added, or the reason why it was not.
+        id_rx: Receiver<Result<OutletId, Failure>>,
     },
 }
 
@@ -65,7 +63,7 @@ impl std::fmt::Debug for OutputChange {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Add { name, .. } => write!(formatter, "add {name}"),
-            Self::Remove { id, .. } => write!(formatter, "remove {id:?}"),
+            Self::Remove { .. } => write!(formatter, "remove"),
         }
     }
 }
@@ -291,11 +289,12 @@ impl Outlets {
                 });
                 let _ = id_tx.send(added);
             }
-            OutputChange::Remove { id, leaving_tx } => {
-                let place = self.watching.iter().position(|outlet| outlet.id == id);
-                let leaving = place
-                    .map(|place| self.watching.swap_remove(place).leave(RunFacts::default(), PAGE_BYTES));
-                let _ = leaving_tx.send(leaving);
+            OutputChange::Remove { id_rx } => {
+                let Ok(Ok(id)) = id_rx.try_recv() else { return };
+                if let Some(place) = self.watching.iter().position(|outlet| outlet.id == id) {
+                    // It writes the rest by itself.
+                    drop(self.watching.swap_remove(place).leave(RunFacts::default(), PAGE_BYTES));
+                }
             }
         }
     }

@@ -1,13 +1,14 @@
 //! What is known of the session that is watched: the same tables as a summary's, and the last events.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::event::Batch;
+use crate::picture::Picture;
 use crate::shell::failure::Failure;
-use crate::shell::files::{self, From, Permissions};
 use crate::sinks::encoder::{Encoder, Plan, RunFacts};
 use crate::sinks::framing::Found;
 use crate::sinks::recording;
@@ -17,6 +18,11 @@ use crate::stages::{Stages, filter};
 
 /// Bytes of the last events that are kept.
 const MOST_RECENT: usize = 8 << 20;
+
+/// Names that are tried for a recording.
+const MOST_RECORDINGS: u32 = 1000;
+/// A recording has the arguments of every program: nobody else reads it.
+const OWNERS_ALONE: u32 = 0o600;
 
 /// How the collector stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +36,10 @@ pub enum Standing {
 /// See the module.
 pub struct Live {
     pub gathered: Gathered,
+    /// Events that tell of a call that failed.
+    pub failed: u64,
+    /// The processes, whatever the filter that was typed lets in: a view that begins anew knows their names.
+    everyone: Picture,
     pub standing: Standing,
     /// Rules, and the filter of the command line.
     stages: Stages,
@@ -64,6 +74,8 @@ impl Live {
     pub fn new(stages: Stages) -> Self {
         Self {
             gathered: Gathered::default(),
+            failed: 0,
+            everyone: Picture::default(),
             standing: Standing::Watched,
             stages,
             filter: None,
@@ -84,12 +96,21 @@ impl Live {
             self.recorder = None;
         }
         let Some(batch) = self.stages.pass(batch) else { return };
+        if self.everyone.is_crowded() {
+            self.everyone.forget_ended();
+        }
+        self.everyone.begin(&batch);
+        for event in &batch.events {
+            self.everyone.take(&batch, event);
+        }
         let passed = match &mut self.filter {
             Some(filter) => filter.pass(batch),
             None => Some(batch),
         };
         let Some(batch) = passed else { return };
+        self.gathered.make_room();
         self.gathered.take(&batch);
+        self.failed += batch.events.iter().filter(|event| !event.error.is_empty()).count() as u64;
         self.recent_bytes += batch.size_bytes();
         self.recent.push_back(batch);
         while self.recent_bytes > MOST_RECENT
@@ -107,9 +128,21 @@ impl Live {
             condition => Some(Stages::new(vec![filter::stage(filter::compiled(condition, &*FIELDS)?)])),
         };
         self.filter_text = condition.trim().to_owned();
-        self.gathered = Gathered::default();
-        (self.recent, self.recent_bytes) = (VecDeque::new(), 0);
+        self.begin_anew();
         Ok(())
+    }
+
+    /// Forgets what was, but not which programs run.
+    pub fn begin_anew(&mut self) {
+        (self.gathered, self.failed) = (Gathered::of(self.everyone.running_anew()), 0);
+        (self.recent, self.recent_bytes) = (VecDeque::new(), 0);
+    }
+
+    /// A collector was met: nothing more will be told of what an earlier one watched.
+    pub fn begin_session(&mut self) {
+        self.standing = Standing::Watched;
+        self.everyone.lose_sight();
+        self.gathered.picture.lose_sight();
     }
 
     /// The last events of a process, as `-o human` writes them, the newest last.
@@ -145,7 +178,7 @@ impl Live {
         self.recorder.is_some()
     }
 
-    /// Begins a recording at `path`, or ends the one that is written.
+    /// Begins a recording at `path`, or beside it where a file has that name; or ends the one that is written.
     pub fn record(&mut self, path: &Path) {
         self.recorded = match self.recorder.take() {
             Some(recorder) => recorder.end(),
@@ -166,16 +199,50 @@ impl Drop for Live {
     }
 }
 
+/// Creates a file at `path`; where that exists, at the first free one of `path-2`, `path-3` and so on, the
+/// number in front of the extension.
+fn created(path: &Path) -> Result<(PathBuf, File), Failure> {
+    let mut number = 1;
+    loop {
+        let path = numbered(path, number);
+        let created = OpenOptions::new().write(true).create_new(true).mode(OWNERS_ALONE).open(&path);
+        number += 1;
+        match created {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number <= MOST_RECORDINGS => {}
+            Err(error) => {
+                return Err(Failure::output(format!(
+                    "cannot write recording '{}': {error}; give --record a new file in a folder that exists",
+                    deploy::visible::visible(&path.display().to_string())
+                )));
+            }
+        }
+    }
+}
+
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 1 {
+        return path.to_owned();
+    }
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
 impl Recorder {
     fn new(path: &Path) -> Result<Self, Failure> {
-        let file = files::open(path, "recording", From::Start, Permissions::Secret)?;
+        let (path, file) = created(path)?;
         let mut encoder = (recording::writer::FORMAT.build)(&Plan::default());
         let mut bytes = Vec::new();
         encoder.begin(Found::Fresh, &mut bytes);
-        Ok(Self { path: path.to_owned(), file, encoder, bytes, events: 0 })
+        Ok(Self { path, file, encoder, bytes, events: 0 })
     }
 
-    fn write(&mut self, batch: &Batch) -> std::io::Result<()> {
+    fn write(&mut self, batch: &Batch) -> io::Result<()> {
         self.encoder.batch(batch, &mut self.bytes);
         self.file.write_all(&self.bytes)?;
         self.bytes.clear();

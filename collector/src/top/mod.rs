@@ -119,7 +119,7 @@ fn feed(name: &Name, first: Packets, live: &Mutex<Live>) {
     loop {
         let gone = match packets.take().map_or_else(|| link::connect(name), Ok) {
             Ok(packets) => {
-                lock(live).standing = Standing::Watched;
+                lock(live).begin_session();
                 read(packets, live)
             }
             Err(failure) => failure.to_string(),

@@ -2,7 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::picture::{End, Picture, Process};
+use crate::ids::ProcessKey;
+use crate::picture::{End, Process};
+use crate::sinks::summary::Gathered;
 use crate::system::procfs;
 
 /// Processes whose processor time is read at each look.
@@ -64,7 +66,8 @@ impl SortBy {
 /// The look before.
 #[derive(Debug, Default)]
 pub struct Rates {
-    events: Vec<u64>,
+    /// By process; the time of its first event tells one from a later one of its key.
+    events: FxHashMap<(ProcessKey, u64), u64>,
     cpu_ns: FxHashMap<u32, u64>,
     all: u64,
     /// Events of all processes in a second.
@@ -78,19 +81,20 @@ impl Rates {
     }
 
     /// Looks, `seconds` after the look before.
-    pub fn look(&mut self, picture: &Picture, seconds: f64) -> Vec<Row> {
+    pub fn look(&mut self, gathered: &Gathered, seconds: f64) -> Vec<Row> {
         let seconds = seconds.max(0.001);
-        let processes = picture.processes();
-        self.events.resize(processes.len(), 0);
+        let processes = gathered.picture.processes();
         let mut rows: Vec<Row> = Vec::with_capacity(processes.len());
-        let mut all = 0;
-        for (place, (process, before)) in processes.iter().zip(&mut self.events).enumerate() {
-            let now = process.did.events;
-            all += now;
-            let rate = now.saturating_sub(*before) as f64 / seconds;
-            *before = now;
-            rows.push(row(place, process, rate));
+        let mut events = FxHashMap::default();
+        for (place, process) in processes.iter().enumerate() {
+            let (id, now) = ((process.key, process.began_ns), process.did.events);
+            let before = self.events.get(&id).copied().unwrap_or(0);
+            events.insert(id, now);
+            rows.push(row(place, process, now.saturating_sub(before) as f64 / seconds));
         }
+        self.events = events;
+        // Processes that the picture has no room for count too.
+        let all = gathered.events();
         self.rate = all.saturating_sub(self.all) as f64 / seconds;
         self.all = all;
         let mut busiest: Vec<usize> = (0..rows.len()).filter(|place| rows[*place].is_running).collect();

@@ -109,7 +109,9 @@ fn filter_that_is_wrong_says_where_and_one_that_is_right_begins_anew() {
 
     shown.keys("/proc.name = two and");
     shown.key(KeyCode::Enter);
-    assert!(shown.drawn().contains("byte 19"), "{}", shown.drawn());
+    let screen = shown.drawn();
+    assert!(screen.lines().last().is_some_and(|line| line.contains("byte 19")), "{screen}");
+    assert!(!screen.lines().last().is_some_and(|line| line.contains("filter: ")), "{screen}");
     for _ in 0.." and".len() {
         shown.key(KeyCode::Backspace);
     }
@@ -152,6 +154,70 @@ fn recording_from_here_has_what_came_since() {
     assert_eq!(4, batch.events.len());
     assert!(matches!(reader.next(Batch::default()), Ok(Frame::End(_))));
     std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn recording_overwrites_no_file() {
+    let mut live = Live::new(Stages::default());
+    let folder = std::env::temp_dir().join(format!("glassbox-top-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    for _ in 0..2 {
+        live.record(&folder.join("a.b.gbx"));
+        live.take(failing(10, "/bin/one", 3));
+        live.record(&folder.join("a.b.gbx"));
+    }
+
+    let lengths = ["a.b.gbx", "a.b-2.gbx"].map(|name| std::fs::metadata(folder.join(name)).unwrap().len());
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(lengths[0], lengths[1]);
+    assert!(live.recorded.contains("a.b-2.gbx"), "{}", live.recorded);
+}
+
+/// What `exe` says of its start with these arguments, and of its end.
+fn running(pid: u32, exe: &str, argv: &str, ends: bool) -> Batch {
+    let mut batch = Batch::default();
+    batch.whos.push(sample::who_of(pid, 1, exe.as_bytes()));
+    batch.push(Event { who: 0, ..sample::head(Kind::ProcessStart) });
+    let argv = Value::List(batch.keep(argv.replace(' ', "\0").as_bytes()));
+    batch.set(Shape::place(Kind::ProcessStart, "argv"), argv);
+    if ends {
+        batch.push(Event { who: 0, time: UtcNs(u64::from(pid)), ..sample::head(Kind::ProcessExit) });
+    }
+    batch
+}
+
+#[test]
+fn view_of_more_processes_than_there_is_room_for_goes_on() {
+    let mut shown = Shown::new(100, 12);
+    shown.live.take(running(5, "/bin/first", "first ", false));
+    for pid in 10..10_100 {
+        shown.live.take(running(pid, "/bin/short", "short ", true));
+    }
+    shown.screen();
+    shown.live.take(failing(20_000, "/bin/late", 7));
+    shown.live.take(failing(5, "/bin/first", 2));
+
+    let screen = shown.screen();
+
+    assert!(screen.starts_with("2 processes running, 9 events/s"), "{screen}");
+    assert!(screen.contains("late") && screen.contains("first"), "{screen}");
+}
+
+#[test]
+fn view_that_begins_anew_knows_what_runs_and_a_lost_collectors_programs_do_not() {
+    let mut shown = Shown::new(100, 12);
+    shown.keys("/proc.name = other");
+    shown.key(KeyCode::Enter);
+    shown.live.take(running(10, "/bin/one", "one --with words ", false));
+    shown.key(KeyCode::Esc);
+    shown.live.take(failing(10, "/bin/one", 3));
+    assert!(shown.screen().contains("one --with words"), "{}", shown.screen());
+    shown.keys("c");
+
+    assert!(shown.screen().contains("one --with words"), "{}", shown.screen());
+    assert!(shown.screen().starts_with("1 process running"), "{}", shown.screen());
+    shown.live.begin_session();
+    assert!(shown.screen().starts_with("0 processes running"), "{}", shown.screen());
 }
 
 #[test]

@@ -37,10 +37,10 @@ const HELP: [(&str, &str); 12] = [
     ("← →", "see the rest of long lines"),
     ("Enter", "the last events of the process"),
     ("Esc", "back; leave the filter"),
-    ("/", "only events that meet a condition, as --filter has it: proc.name = curl and gb.noun = net"),
+    ("/", "show only some events, as --filter: proc.name = curl"),
     ("s, S", "sort by the next column; the other way round"),
     ("p, Space", "stand still, and go on; nothing is lost meanwhile"),
-    ("r", "record from here, and end that: a file for 'glassbox replay'"),
+    ("r", "record from here, or end that, for 'glassbox replay'"),
     ("c", "begin anew: forget what was"),
     ("?, h", "this help"),
     ("q, ^C", "leave; the collector goes on"),
@@ -111,10 +111,13 @@ impl View {
 
     /// Looks at what is known, `seconds` after the look before.
     pub fn look(&mut self, live: &Live, seconds: f64, columns: usize) {
-        let rows = self.rates.look(&live.gathered.picture, seconds);
+        let rows = self.rates.look(&live.gathered, seconds);
         if self.is_paused {
             return;
         }
+        // A process of which a filter let nothing in is none of what was asked for.
+        let rows: Vec<Row> =
+            rows.into_iter().filter(|row| row.events > 0 || live.filter_text.is_empty()).collect();
         self.heading = self.headline(live, &rows);
         self.rows = rows;
         self.arrange(live, columns);
@@ -150,7 +153,7 @@ impl View {
             "{} running, {} events/s, cpu {cpu:.0} %, {} failed, {} alerts, {} lost",
             text::plural(running as u64, "process"),
             text::count(self.rates.rate as u64),
-            text::count(rows.iter().map(|row| row.failures).sum()),
+            text::count(live.failed),
             text::count(live.gathered.alerts.len()),
             text::count(lost),
         );
@@ -213,8 +216,7 @@ impl View {
             KeyCode::Char('r') => live.record(&self.record_to),
             KeyCode::Char('/') => self.typed = Some(live.filter_text.clone()),
             KeyCode::Char('c') => {
-                let same = live.filter_text.clone();
-                let _ = live.set_filter(&same);
+                live.begin_anew();
                 self.rates.forget();
             }
             KeyCode::Enter if self.is_table() => {
@@ -250,7 +252,10 @@ impl View {
 
     /// Draws everything.
     pub fn draw(&mut self, frame: &mut Frame<'_>, live: &Live) {
-        let parts = [Constraint::Length(1), Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)];
+        // What is wrong with a filter has a line of its own.
+        let foot = if self.typed.is_some() && !self.wrong.is_empty() { 2 } else { 1 };
+        let parts =
+            [Constraint::Length(1), Constraint::Length(1), Constraint::Min(0), Constraint::Length(foot)];
         let [heading, views, body, foot] = Layout::vertical(parts).areas(frame.area());
         self.height = usize::from(body.height).saturating_sub(1).max(1);
         self.keep_inside();
@@ -261,7 +266,7 @@ impl View {
         } else {
             self.draw_lines(frame, body);
         }
-        frame.render_widget(self.foot(live), foot);
+        frame.render_widget(Paragraph::new(self.foot(live)), foot);
         if self.has_help {
             self.draw_help(frame);
         }
@@ -349,14 +354,17 @@ impl View {
         Line::styled(text, style)
     }
 
-    fn foot(&self, live: &Live) -> Line<'static> {
+    fn foot(&self, live: &Live) -> Vec<Line<'static>> {
         let red = self.coloured(Color::Red);
         if let Some(text) = &self.typed {
-            let wrong = if self.wrong.is_empty() { String::new() } else { format!("  {}", self.wrong) };
-            return Line::from(vec![Span::raw(format!("filter: {text}_")), Span::styled(wrong, red)]);
+            let wrong = Some(&self.wrong).filter(|wrong| !wrong.is_empty());
+            let wrong = wrong.map(|wrong| Line::styled(self.plain(wrong), red));
+            return std::iter::once(Line::raw(self.plain(&format!("filter: {text}_"))))
+                .chain(wrong)
+                .collect();
         }
         if let Standing::Gone(why) = &live.standing {
-            return Line::styled(self.plain(&format!("no collector, looking for it: {why}")), red);
+            return vec![Line::styled(self.plain(&format!("no collector, looking for it: {why}")), red)];
         }
         let mut text = String::new();
         if live.is_recording() {
@@ -367,20 +375,20 @@ impl View {
         }
         if live.recorded.is_empty() {
             let order = if self.is_reversed { ", reversed" } else { "" };
-            text.push_str(&format!("sort: {}{order}  Enter / s p r ? q", self.sort.name()));
+            text.push_str(&format!("? help  q leave  Enter / s p r  sort: {}{order}", self.sort.name()));
         } else {
             text.push_str(&live.recorded);
         }
-        Line::styled(self.plain(&text), Style::new().add_modifier(Modifier::DIM))
+        vec![Line::styled(self.plain(&text), Style::new().add_modifier(Modifier::DIM))]
     }
 
     fn draw_help(&self, frame: &mut Frame<'_>) {
         let area = frame.area();
         let height = (HELP.len() as u16 + 2).min(area.height);
-        let width = 100.min(area.width);
+        let width = 80.min(area.width);
         let at = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
         let lines: Vec<Line<'_>> =
-            HELP.iter().map(|(keys, what)| Line::raw(self.plain(&format!("{keys:<26}{what}")))).collect();
+            HELP.iter().map(|(keys, what)| Line::raw(self.plain(&format!("{keys:<23}{what}")))).collect();
         frame.render_widget(Clear, at);
         frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" keys ")), at);
     }

@@ -75,6 +75,13 @@ enum Rank {
 }
 
 impl Failures {
+    /// The processes of the picture have these places now.
+    pub fn renumber(&mut self, places: &[Option<u32>]) {
+        for row in &mut self.rows {
+            row.process = row.process.and_then(|place| places.get(place as usize).copied().flatten());
+        }
+    }
+
     /// Takes an event: one that failed, or one that ends a search.
     pub fn take(&mut self, batch: &Batch, event: &Event, program: &[u8], process: Option<u32>) {
         let what = batch.values(event).iter().find_map(|value| named(batch, event, *value));

@@ -141,6 +141,24 @@ impl Default for Gathered {
 }
 
 impl Gathered {
+    /// Begins where other processes are known already.
+    pub fn of(picture: Picture) -> Self {
+        Self { picture, ..Self::default() }
+    }
+
+    /// Makes room for more processes where there is none: see [`Picture::forget_ended`].
+    pub fn make_room(&mut self) {
+        if self.picture.is_crowded() {
+            let places = self.picture.forget_ended();
+            self.failures.renumber(&places);
+        }
+    }
+
+    /// Events of every kind.
+    pub fn events(&self) -> u64 {
+        self.kinds.iter().sum()
+    }
+
     /// Adds the events of a batch.
     pub fn take(&mut self, batch: &Batch) {
         self.picture.begin(batch);
