@@ -20,18 +20,20 @@ fn rows(heading: &str) -> Vec<Row> {
     let section = text.split(&format!("\n{heading}\n")).nth(1).unwrap_or_else(|| panic!("no {heading}"));
     let lines =
         section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
-    let rows: Vec<Row> = lines.filter_map(row).collect();
+    // Below the head and the line of dashes.
+    let rows: Vec<Row> = lines.skip(2).map(row).collect();
     assert!(rows.iter().any(|row| row.exists), "{heading}: none exists");
     rows
 }
 
-fn row(line: &str) -> Option<Row> {
+fn row(line: &str) -> Row {
     // A bar inside a cell is escaped.
     let line = line.replace("\\|", "/");
     let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-    let mark = cells.iter().find(|cell| matches!(**cell, "yes" | "part" | "no"))?;
-    let names = cells.get(1)?.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-    Some(Row { names, exists: *mark != "no" })
+    let mark = cells.iter().find(|cell| matches!(**cell, "yes" | "part" | "no"));
+    let mark = mark.unwrap_or_else(|| panic!("neither yes, nor part, nor no: {line}"));
+    let names = cells[1].split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    Row { names, exists: *mark != "no" }
 }
 
 fn run(arguments: &[&str]) -> Output {

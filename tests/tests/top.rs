@@ -192,10 +192,11 @@ fn view_that_stands_still_holds_nothing_up_and_comes_back() {
     drop(busy);
 }
 
-/// `glassbox top` at this collector, in a terminal of script(1), as another user where one is given.
-fn refused(collector: &Collector, user: Option<u32>) -> Output {
+/// `glassbox top` at this collector, below this command, in a terminal of script(1), as another user where
+/// one is given.
+fn refused(collector: &Collector, below: &str, user: Option<u32>) -> Output {
     let mut command = Command::new("script");
-    command.args(["-qec", &format!("{} top", glassbox().display()), "/dev/null"]);
+    command.args(["-qec", &format!("{below} {} top", glassbox().display()), "/dev/null"]);
     command.env("GLASSBOX_SOCKET", collector.socket()).stdin(Stdio::null());
     if let Some(user) = user {
         command.uid(user).gid(user);
@@ -211,10 +212,14 @@ fn stranger_may_not_watch_and_one_who_has_no_terminal_is_told() {
         &["-o", "jsonl:/dev/null"],
     );
 
-    let stranger = refused(&collector, Some(65534));
+    let stranger = refused(&collector, "", Some(65534));
+    let elsewhere = refused(&collector, "unshare --mount", None);
 
     let text = String::from_utf8_lossy(&stranger.stdout).into_owned();
     assert!(text.contains("only root and the collector's own user may watch"), "{stranger:?}");
+    let text = String::from_utf8_lossy(&elsewhere.stdout).into_owned();
+    assert!(text.contains("watch from the collector's own container"), "{elsewhere:?}");
+    assert_eq!([Some(69); 2], [stranger.status.code(), elsewhere.status.code()]);
     let piped = Command::new(glassbox()).arg("top").output().unwrap();
     assert_eq!(Some(64), piped.status.code());
     assert!(String::from_utf8_lossy(&piped.stderr).contains("needs a terminal"));
