@@ -178,7 +178,7 @@ impl Live {
         self.recorder.is_some()
     }
 
-    /// Begins a recording at `path`, or beside it where a file has that name; or ends the one that is written.
+    /// Begins a recording at `path`, or beside it where a file has that name; ends the one that is written.
     pub fn record(&mut self, path: &Path) {
         self.recorded = match self.recorder.take() {
             Some(recorder) => recorder.end(),
