@@ -1,8 +1,8 @@
 //! `docs/cookbook.md` shows what really comes out: every command in it runs here, in the order of the page.
 //!
-//! A block of the page whose first line names a file (```` ```sh build.sh ````) is that file. A `console` block
-//! has commands behind `$ `, each followed by all that it prints. With `GLASSBOX_GOLDEN=write` the test writes
-//! the page anew instead.
+//! A block whose first line names a file (```` ```sh build.sh ````) is that file. A `console` block has commands
+//! behind `$ `, each followed by all that it prints. With `GLASSBOX_GOLDEN=write` the test writes the page anew
+//! instead.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -56,7 +56,7 @@ impl Desk {
         let desk = Self { dir: tempfile::tempdir().unwrap(), bin: tempfile::tempdir().unwrap() };
         for artefact in [glassbox(), sensor()] {
             let name = artefact.file_name().unwrap();
-            std::os::unix::fs::symlink(&artefact, desk.bin.path().join(name)).unwrap();
+            std::os::unix::fs::symlink(artefact, desk.bin.path().join(name)).unwrap();
         }
         desk
     }
@@ -77,7 +77,7 @@ impl Desk {
             .current_dir(self.dir.path())
             .env_clear()
             .envs([("PATH", path.as_str()), ("LANG", "C.UTF-8"), ("COLUMNS", "100")])
-            .envs([("HOME", self.dir.path()), ("GLASSBOX_LIB", &sensor())])
+            .envs([("HOME", self.dir.path()), ("GLASSBOX_LIB", sensor())])
             .stdin(Stdio::null())
             .output()
             .expect("sh starts");
@@ -88,7 +88,7 @@ impl Desk {
     }
 }
 
-/// The text without what differs from run to run: times, numbers of processes and ports, the width of columns.
+/// The text without what differs from run to run: times, numbers of processes and ports, widths of columns.
 fn canonical(text: &str) -> Vec<String> {
     text.lines().map(|line| words(line).join(" ")).filter(|line| !line.is_empty()).collect()
 }
