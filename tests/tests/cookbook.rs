@@ -1,8 +1,8 @@
 //! `docs/cookbook.md` shows what really comes out: every command in it runs here, in the order of the page.
 //!
-//! A block whose first line names a file (```` ```sh build.sh ````) is that file. A `console` block has commands
-//! behind `$ `, each followed by all that it prints. With `GLASSBOX_GOLDEN=write` the test writes the page anew
-//! instead.
+//! A block whose first line names a file (```` ```sh build.sh ````) is that file. A `console` block has
+//! commands behind `$ `, each followed by all that it prints. With `GLASSBOX_GOLDEN=write` the test writes
+//! the page anew instead.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

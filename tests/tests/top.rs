@@ -24,10 +24,15 @@ struct Terminal {
 impl Terminal {
     /// A terminal of that size, whose shell runs `glassbox top` and then says its status and the terminal's
     /// settings before and after.
-    fn new(dir: &Path, collector: &Collector, (columns, lines): (u32, u32), options: &str) -> Self {
+    fn new(dir: &Path, collector: &Collector, size: (u32, u32), options: &str) -> Self {
+        Self::of(dir, collector.socket(), size, &format!("top {options}"))
+    }
+
+    /// The same with another command of glassbox.
+    fn of(dir: &Path, socket: &Path, (columns, lines): (u32, u32), command: &str) -> Self {
         let terminal = Self { socket: dir.join("tmux"), pid_file: dir.join("top.pid") };
         let script = format!(
-            "before=$(stty -g)\nsh -c 'echo $$ >{pid}; exec {glassbox} top {options}'\necho \"status $?\"\n\
+            "before=$(stty -g)\nsh -c 'echo $$ >{pid}; exec {glassbox} {command}'\necho \"status $?\"\n\
              test \"$before\" = \"$(stty -g)\" && echo the same settings\nsleep 100\n",
             pid = terminal.pid_file.display(),
             glassbox = glassbox().display(),
@@ -38,7 +43,7 @@ impl Terminal {
         let mut start =
             terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", &columns, "-y", &lines]);
         start.arg(format!("sh {}", file.display()));
-        start.env("GLASSBOX_SOCKET", collector.socket()).env("LANG", "C.UTF-8").env_remove("LC_ALL");
+        start.env("GLASSBOX_SOCKET", socket).env("LANG", "C.UTF-8").env_remove("LC_ALL");
         assert!(start.status().expect("tmux starts").success());
         terminal
     }
@@ -234,6 +239,63 @@ fn without_a_collector_the_way_to_one_is_said() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("start 'glassbox collect'"), "{text}");
     assert_eq!(Some(1), output.status.code());
+}
+
+/// A program in a view of its own, in a terminal.
+fn watched(dir: &TempDir, script: &str) -> Terminal {
+    let file = dir.path().join("program.sh");
+    fs::write(&file, script).unwrap();
+    let (events, socket) = (dir.path().join("own.jsonl"), dir.path().join("unused"));
+    let command = format!("run --tui -o jsonl:{} -- sh {}", events.display(), file.display());
+    Terminal::of(dir.path(), &socket, (100, 24), &command)
+}
+
+#[test]
+fn program_of_ones_own_is_watched_from_its_first_event_and_its_output_printed_at_the_end() {
+    let dir = TempDir::new().unwrap();
+    let terminal = watched(&dir, "cat /etc/hostname >/dev/null\necho first\necho last >&2\nexit 3\n");
+
+    terminal.shows("the program ended with status 3");
+    terminal.keys(&["3"]);
+    terminal.shows("/etc/hostname");
+    terminal.keys(&["8"]);
+    terminal.shows("first\nlast");
+    terminal.keys(&["q"]);
+    terminal.shows("first\nlast\nstatus 3\nthe same settings");
+    assert!(fs::read_to_string(dir.path().join("own.jsonl")).unwrap().contains("/etc/hostname"));
+}
+
+#[test]
+fn program_of_ones_own_is_interrupted_by_the_key_and_outlives_the_view() {
+    let dir = TempDir::new().unwrap();
+    let go = dir.path().join("go");
+    let script = format!(
+        "trap 'echo caught' INT\necho before\nwhile ! test -e {go}; do sleep 0.05; done\necho after\nexit 4\n",
+        go = go.display()
+    );
+    let terminal = watched(&dir, &script);
+    terminal.shows("sleep 0.05");
+
+    terminal.keys(&["8", "C-c"]);
+    terminal.shows("before\ncaught");
+    terminal.keys(&["q"]);
+    wait_until("the view is left", || !terminal.screen().contains("1 processes"));
+    assert!(!terminal.screen().contains("status"), "{}", terminal.screen());
+    fs::write(&go, "").unwrap();
+    terminal.shows("after\nstatus 4\nthe same settings");
+}
+
+#[test]
+fn program_of_ones_own_that_is_not_there_ends_the_view_with_its_reason() {
+    let dir = TempDir::new().unwrap();
+
+    let terminal =
+        Terminal::of(dir.path(), &dir.path().join("unused"), (100, 24), "run --tui -- /no/such/program");
+
+    terminal.shows("/no/such/program");
+    terminal.shows("status 127\nthe same settings");
+    let piped = Command::new(glassbox()).args(["run", "--tui", "--", "true"]).output().unwrap();
+    assert_eq!(Some(64), piped.status.code());
 }
 
 #[test]

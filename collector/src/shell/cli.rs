@@ -211,6 +211,12 @@ pub struct Run {
     /// (docs/inline.md)
     #[arg(long, value_name = "ENGINE")]
     pub inline: Option<PathBuf>,
+    /// Watch it in the terminal while it runs, as 'glassbox top' does
+    ///
+    /// CMD gets no stdin and no terminal; what it prints is a view of its own, and is printed once the view
+    /// is left (q). ^C interrupts CMD.
+    #[arg(long)]
+    pub tui: bool,
     /// The program to run, and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
     #[arg(value_hint = ValueHint::CommandWithArguments)]

@@ -47,6 +47,8 @@ use crate::{attach, diff, doctor, lambda, patch, rulebook, runc, webhook};
 
 /// How long the hidden collector waits for a launcher that hands rings over.
 const HANDOVER_PATIENCE_S: i64 = 10;
+/// Where the view of `run --tui` records to.
+const TOP_RECORD: &str = "glassbox-top.gbx";
 
 /// Carries out a command; the result is the exit status.
 pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
@@ -189,6 +191,9 @@ fn rules(arguments: cli_rules::Rules) -> Result<u8, Failure> {
 
 /// `glassbox run`: CMD and a collector of its own.
 fn run(arguments: cli::Run) -> Result<u8, Failure> {
+    if arguments.tui {
+        return run_watched(&arguments);
+    }
     let layers = layers(&arguments.outputs, &arguments.selection)?
         .without_outputs_of_default_file()
         .with_flag(&METRICS, arguments.metrics.metrics)
@@ -206,6 +211,22 @@ fn run(arguments: cli::Run) -> Result<u8, Failure> {
         layers,
         command: arguments.command,
     })
+}
+
+/// `glassbox run --tui`: the same, with the view in front of it.
+fn run_watched(arguments: &cli::Run) -> Result<u8, Failure> {
+    let layers = layers(&arguments.outputs, &arguments.selection)?.without_outputs_of_default_file();
+    let Judged { stages, .. } = Judged::of(&layers, &[])?;
+    let all: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut options = all[..all.len().saturating_sub(arguments.command.len())].to_vec();
+    options.retain(|option| option != "--tui" && option != "--");
+    // Outputs that another layer names stay, beside the view's own.
+    if arguments.outputs.output.is_empty() {
+        for value in layers.setting(&OUTPUT).values {
+            options.extend(["-o".into(), value]);
+        }
+    }
+    top::run(&options, &arguments.command, stages, TOP_RECORD.into())
 }
 
 /// `glassbox collect`: the collector alone.

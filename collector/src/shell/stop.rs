@@ -39,6 +39,7 @@ pub enum Asked {
 pub struct StopSignals {
     signals: OwnedFd,
     beside: Beside,
+    last: Option<libc::c_int>,
 }
 
 impl StopSignals {
@@ -66,7 +67,12 @@ impl StopSignals {
         }
         // SAFETY: the kernel just made this descriptor, and nothing else owns it.
         let signals = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        Ok(Self { signals, beside })
+        Ok(Self { signals, beside, last: None })
+    }
+
+    /// The signal that was asked about last.
+    pub fn last(&self) -> Option<libc::c_int> {
+        self.last
     }
 
     /// What the next signal that came asks for. Once one asked for the end, another such ends the process at
@@ -78,6 +84,7 @@ impl StopSignals {
         }
         // The first field is the signal's number (signalfd(2)).
         let [a, b, c, d, ..] = received;
+        self.last = Some(i32::from_ne_bytes([a, b, c, d]));
         match i32::from_ne_bytes([a, b, c, d]) {
             libc::SIGHUP if self.beside == Beside::ReloadAndPage => return Some(Asked::Reload),
             libc::SIGUSR1 => return Some(Asked::Page),

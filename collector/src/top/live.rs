@@ -5,7 +5,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::printed::Printed;
 use crate::event::Batch;
 use crate::picture::Picture;
 use crate::shell::failure::Failure;
@@ -24,6 +26,11 @@ const MOST_RECORDINGS: u32 = 1000;
 /// A recording has the arguments of every program: nobody else reads it.
 const OWNERS_ALONE: u32 = 0o600;
 
+/// Takes a lock, whatever happened to one who had it.
+pub fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// How the collector stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -31,6 +38,8 @@ pub enum Standing {
     Watched,
     /// They do not, for this reason; it is looked for again.
     Gone(String),
+    /// They came to an end, so.
+    Ended(String),
 }
 
 /// See the module.
@@ -41,6 +50,8 @@ pub struct Live {
     /// The processes, whatever the filter that was typed lets in: a view that begins anew knows their names.
     everyone: Picture,
     pub standing: Standing,
+    /// What the program prints, where it is one of our own.
+    pub printed: Option<Arc<Mutex<Printed>>>,
     /// Rules, and the filter of the command line.
     stages: Stages,
     /// The filter that was typed, and its text.
@@ -77,6 +88,7 @@ impl Live {
             failed: 0,
             everyone: Picture::default(),
             standing: Standing::Watched,
+            printed: None,
             stages,
             filter: None,
             filter_text: String::new(),

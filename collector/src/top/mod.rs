@@ -5,19 +5,23 @@
 
 mod link;
 mod live;
+mod own;
+mod printed;
 mod rates;
 #[cfg(test)]
 mod tests;
 mod view;
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
 
 use crate::event::Batch;
 use crate::shell::failure::{Failure, Status};
@@ -26,7 +30,8 @@ use crate::shell::stop::{Beside, StopSignals};
 use crate::sinks::recording::reader::{Frame, Reader};
 use crate::stages::Stages;
 use link::Packets;
-use live::{Live, Standing};
+use live::{Live, Standing, lock};
+use own::Own;
 use view::{View, Wish};
 
 /// It looks so often.
@@ -38,11 +43,7 @@ const NAP: Duration = Duration::from_millis(100);
 ///
 /// Fails with status 64 where there is no terminal, 1 where no collector answers, 69 where it refuses.
 pub fn watch(name: Name, stages: Stages, record_to: PathBuf) -> Result<(), Failure> {
-    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "'glassbox top' needs a terminal; for a file or a pipe use 'glassbox collect -o jsonl'",
-        ));
-    }
+    check_terminal("'glassbox top' needs a terminal; for a file or a pipe use 'glassbox collect -o jsonl'")?;
     let packets = link::connect(&name)?;
     // Before a thread is started, which would take the signals.
     let mut stop = StopSignals::watch(Beside::None)?;
@@ -52,20 +53,55 @@ pub fn watch(name: Name, stages: Stages, record_to: PathBuf) -> Result<(), Failu
         .name("feed".into())
         .spawn(move || feed(&name, packets, &feeding))
         .map_err(|error| Failure::internal(format!("cannot start a thread: {error}")))?;
-    // Restored when this function ends, and by a panic.
-    let mut terminal = ratatui::try_init()
-        .map_err(|error| Failure::new(Status::Output, format!("the terminal cannot be used: {error}")))?;
-    let watched = serve(&mut terminal, &live, &mut stop, View::new(record_to));
-    ratatui::restore();
-    // A recording gets its end.
-    if lock(&live).is_recording() {
-        lock(&live).record(std::path::Path::new(""));
-    }
-    watched.map_err(|error| Failure::new(Status::Output, format!("the terminal cannot be used: {error}")))
+    show(&live, &mut stop, View::new(record_to), None)
 }
 
-fn lock(live: &Mutex<Live>) -> MutexGuard<'_, Live> {
-    live.lock().unwrap_or_else(PoisonError::into_inner)
+/// Runs a program with these options of `glassbox run`, and watches it until the user leaves; prints what it
+/// prints then, until it ends. Gives its status. Fails with status 64 where there is no terminal.
+pub fn run(
+    options: &[OsString],
+    command: &[OsString],
+    stages: Stages,
+    record_to: PathBuf,
+) -> Result<u8, Failure> {
+    check_terminal("--tui needs a terminal; leave it out where there is none")?;
+    // It is given no signal mask or disposition of the view's.
+    let started = own::start(options, command)?;
+    let mut stop = StopSignals::watch(Beside::None)?;
+    let live = Arc::new(Mutex::new(Live::new(stages)));
+    let mut own = started.read(&live)?;
+    let shown = show(&live, &mut stop, View::new(record_to), Some(&mut own));
+    let status = own.wait(&live, || passed_on(&mut stop));
+    shown.map(|()| status)
+}
+
+/// The signal that came, to be passed on.
+fn passed_on(stop: &mut StopSignals) -> Option<Signal> {
+    stop.next()?;
+    Signal::from_named_raw(stop.last()?)
+}
+
+fn check_terminal(refusal: &str) -> Result<(), Failure> {
+    let has_one = io::stdout().is_terminal() && io::stdin().is_terminal();
+    if has_one { Ok(()) } else { Err(Failure::usage(refusal)) }
+}
+
+fn show(
+    live: &Mutex<Live>,
+    stop: &mut StopSignals,
+    view: View,
+    own: Option<&mut Own>,
+) -> Result<(), Failure> {
+    let failed = |error| Failure::new(Status::Output, format!("the terminal cannot be used: {error}"));
+    // Restored when this function ends, and by a panic.
+    let mut terminal = ratatui::try_init().map_err(failed)?;
+    let watched = serve(&mut terminal, live, stop, view, own);
+    ratatui::restore();
+    // A recording gets its end.
+    if lock(live).is_recording() {
+        lock(live).record(std::path::Path::new(""));
+    }
+    watched.map_err(failed)
 }
 
 fn serve(
@@ -73,6 +109,7 @@ fn serve(
     live: &Mutex<Live>,
     stop: &mut StopSignals,
     mut view: View,
+    mut own: Option<&mut Own>,
 ) -> io::Result<()> {
     let mut looked = Instant::now();
     let mut is_first = true;
@@ -83,15 +120,27 @@ fn serve(
             view.look(&lock(live), looked.elapsed().as_secs_f64(), columns);
             (looked, is_first) = (Instant::now(), false);
         }
-        if stop.next().is_some() || !has_terminal(if is_due { Duration::ZERO } else { NAP }) {
+        let is_running = own.as_mut().is_some_and(|own| own.is_running(live));
+        if let Some(signal) = passed_on(stop) {
+            own.inspect(|own| own.signal(signal));
+            return Ok(());
+        }
+        // What it printed says why.
+        if own.as_ref().is_some_and(|own| own.never_began(live)) {
+            return Ok(());
+        }
+        if !has_terminal(if is_due { Duration::ZERO } else { NAP }) {
             return Ok(());
         }
         let has_changed = event::poll(Duration::ZERO)? && {
             if let Event::Key(key) = event::read()?
                 && key.kind != KeyEventKind::Release
-                && view.key(key, &mut lock(live)) == Wish::Leave
             {
-                return Ok(());
+                match (view.key(key, &mut lock(live)), &own) {
+                    (Wish::Interrupt, Some(own)) if is_running => own.signal(Signal::INT),
+                    (Wish::Interrupt | Wish::Leave, _) => return Ok(()),
+                    (Wish::Stay, _) => {}
+                }
             }
             // Rates are of whole looks.
             view.arrange(&lock(live), columns);

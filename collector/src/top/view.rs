@@ -9,14 +9,14 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph};
 
-use super::live::{Live, Standing};
+use super::live::{Live, Standing, lock};
 use super::rates::{Rates, Row, SortBy, sort};
 use crate::sinks::look::{By, Look, Surface};
 use crate::sinks::summary;
 use crate::sinks::text;
 
 /// The views, by their keys.
-const VIEWS: [(&str, Option<By>); 7] = [
+const VIEWS: [(&str, Option<By>); 8] = [
     ("processes", Some(By::Process)),
     ("tree", Some(By::Tree)),
     ("files", Some(By::File)),
@@ -24,7 +24,10 @@ const VIEWS: [(&str, Option<By>); 7] = [
     ("failures", Some(By::Error)),
     ("alerts", Some(By::Rule)),
     ("sensor", None),
+    (OUTPUT, None),
 ];
+/// What a program of our own prints.
+const OUTPUT: &str = "output";
 /// Lines of a list, and events of a process, that are made: more than any terminal has.
 const MOST_LINES: usize = 500;
 
@@ -32,7 +35,7 @@ const MOST_LINES: usize = 500;
 const SHIFT: usize = 20;
 
 const HELP: [(&str, &str); 12] = [
-    ("1 … 7, Tab", "the views"),
+    ("1 … 8, Tab", "the views"),
     ("↑ ↓ j k, PgUp PgDn, g G", "move"),
     ("← →", "see the rest of long lines"),
     ("Enter", "the last events of the process"),
@@ -43,7 +46,7 @@ const HELP: [(&str, &str); 12] = [
     ("r", "record from here, or end that, for 'glassbox replay'"),
     ("c", "begin anew: forget what was"),
     ("?, h", "this help"),
-    ("q, ^C", "leave; the collector goes on"),
+    ("q, ^C", "leave; what is watched goes on (run --tui: ^C interrupts)"),
 ];
 
 /// What a key asks of the command.
@@ -51,12 +54,16 @@ const HELP: [(&str, &str); 12] = [
 pub enum Wish {
     Stay,
     Leave,
+    /// To interrupt the program, where it is one of our own; else to leave.
+    Interrupt,
 }
 
 /// What is shown.
 #[derive(Debug)]
 pub struct View {
     view: usize,
+    /// How many there are.
+    views: usize,
     selected: usize,
     top: usize,
     sort: SortBy,
@@ -88,6 +95,7 @@ impl View {
         let look = Look::wanted(Surface::Terminal(80), &crate::sinks::look::Show::default());
         Self {
             view: 0,
+            views: VIEWS.len() - 1,
             selected: 0,
             top: 0,
             sort: SortBy::default(),
@@ -128,6 +136,10 @@ impl View {
         sort(&mut self.rows, self.sort, self.is_reversed);
         self.lines = match (&self.inside, VIEWS[self.view]) {
             (Some((pid, _)), _) => live.events_of(*pid, MOST_LINES),
+            (None, (OUTPUT, _)) => {
+                let printed = live.printed.as_ref();
+                printed.map_or_else(Vec::new, |printed| lock(printed).last_lines(MOST_LINES))
+            }
             (None, (_, Some(By::Process))) => Vec::new(),
             (None, (_, by)) => {
                 let look = Look {
@@ -138,7 +150,8 @@ impl View {
                 summary::part(&live.gathered, look).lines().map(str::to_owned).collect()
             }
         };
-        if self.inside.is_some() {
+        self.views = if live.printed.is_some() { VIEWS.len() } else { VIEWS.len() - 1 };
+        if self.inside.is_some() || VIEWS[self.view].0 == OUTPUT {
             // The newest are of interest.
             self.selected = self.lines.len().saturating_sub(1);
         }
@@ -177,7 +190,7 @@ impl View {
     }
 
     fn go_to(&mut self, view: usize) {
-        self.view = view % VIEWS.len();
+        self.view = view % self.views;
         (self.selected, self.top, self.inside, self.shift) = (0, 0, None, 0);
     }
 
@@ -185,7 +198,7 @@ impl View {
     pub fn key(&mut self, key: KeyEvent, live: &mut Live) -> Wish {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         if is_control && key.code == KeyCode::Char('c') {
-            return Wish::Leave;
+            return Wish::Interrupt;
         }
         if self.typed.is_some() {
             self.type_filter(key.code, live);
@@ -199,9 +212,11 @@ impl View {
         match key.code {
             KeyCode::Char('q') => return Wish::Leave,
             KeyCode::Char('?' | 'h') => self.has_help = true,
-            KeyCode::Char(digit @ '1'..='7') => self.go_to(digit as usize - '1' as usize),
+            KeyCode::Char(digit @ '1'..='8') if digit as usize - ('1' as usize) < self.views => {
+                self.go_to(digit as usize - '1' as usize);
+            }
             KeyCode::Tab => self.go_to(self.view + 1),
-            KeyCode::BackTab => self.go_to(self.view + VIEWS.len() - 1),
+            KeyCode::BackTab => self.go_to(self.view + self.views - 1),
             KeyCode::Down | KeyCode::Char('j') => self.selected += 1,
             KeyCode::Up | KeyCode::Char('k') => self.selected = self.selected.saturating_sub(1),
             KeyCode::PageDown => self.selected += page,
@@ -293,7 +308,7 @@ impl View {
 
     fn views(&self) -> Line<'static> {
         let mut spans = Vec::new();
-        for (place, (name, _)) in VIEWS.iter().enumerate() {
+        for (place, (name, _)) in VIEWS.iter().enumerate().take(self.views) {
             let style = if place == self.view {
                 Style::new().add_modifier(Modifier::REVERSED)
             } else {
@@ -365,6 +380,9 @@ impl View {
         }
         if let Standing::Gone(why) = &live.standing {
             return vec![Line::styled(self.plain(&format!("no collector, looking for it: {why}")), red)];
+        }
+        if let (Standing::Ended(how), true) = (&live.standing, live.recorded.is_empty()) {
+            return vec![Line::styled(self.plain(&format!("{how}; q leaves")), self.bold())];
         }
         let mut text = String::new();
         if live.is_recording() {
