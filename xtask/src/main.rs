@@ -23,6 +23,7 @@ mod http;
 mod libcs;
 mod packages;
 mod page;
+mod pictures;
 mod process;
 mod recall;
 mod shell;
@@ -86,6 +87,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[--check]",
         what: &["builds the page of -o html from collector/page (with npm), or says if it is stale"],
         run: page::run,
+    },
+    Command {
+        name: "pictures",
+        arguments: "[--check]",
+        what: &["makes the README's pictures (with tmux and Chromium), or says if one is stale"],
+        run: pictures::run,
     },
     Command {
         name: "attack",

@@ -17,8 +17,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::transparency::Totals;
 use crate::{
-    arm64, attack, check_so, circles, citations, fuzz, gen_docs, glassbox, packages, page, process, shell,
-    toolchain, transparency, unsafes, width,
+    arm64, attack, check_so, circles, citations, fuzz, gen_docs, glassbox, packages, page, pictures, process,
+    shell, toolchain, transparency, unsafes, width,
 };
 
 /// Debian's packages that this file's own steps need; the tests' are in `tests/packages.txt`.
@@ -57,7 +57,7 @@ const STEPS: &[Step] = &[
     Step { name: "check-so", what: "what the sensor's file promises", run: check_sensor },
     Step { name: "docs", what: "generated documents are fresh, cited ones exist", run: docs },
     Step { name: "tests", what: "unit, model and integration tests of all crates", run: tests },
-    Step { name: "page", what: "the page of -o html: its logic, and in a browser", run: page },
+    Step { name: "page", what: "the page of -o html: its logic, and in a browser; the pictures", run: page },
     Step { name: "attack", what: "hostile peers beside a bystander", run: attacks },
     Step { name: "transparency", what: "a few real programs, bare and under the sensor", run: transparency },
     Step { name: "loom", what: "the ring under every interleaving", run: loom },
@@ -475,6 +475,7 @@ fn page(log: &mut Log) -> Result<Verdict> {
     for mut command in page::tests(&glassbox::built())? {
         log.run(&mut command)?;
     }
+    pictures::check(&glassbox::built())?;
     log.counts.passed = page::passed_in(&fs::read_to_string(&log.path)?);
     if log.counts.passed == 0 {
         bail!("no test ran");

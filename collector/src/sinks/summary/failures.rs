@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use wire::events::Kind;
 
 use super::table::kept;
@@ -158,7 +158,16 @@ impl Failures {
     /// What failed in the end, processes included: what matters most first.
     pub fn sorted(&self, picture: &Picture) -> Vec<Failure> {
         let mut list: Vec<Failure> = self.rows.iter().filter(|row| row.times > 0).cloned().collect();
-        for row in list.iter_mut().filter(|row| row.rank == Rank::Missing) {
+        // What was refused, or nobody there, says more than a file that is not there.
+        let have_a_cause: FxHashSet<u32> = list
+            .iter()
+            .filter(|row| matches!(row.rank, Rank::Refused | Rank::Network))
+            .filter_map(|row| row.process)
+            .collect();
+        let is_open = |row: &&mut Failure| {
+            row.rank == Rank::Missing && row.process.is_none_or(|process| !have_a_cause.contains(&process))
+        };
+        for row in list.iter_mut().filter(is_open) {
             let process = row.process.and_then(|process| picture.processes().get(process as usize));
             if process.is_some_and(|process| matches!(process.end, End::Code(1..) | End::Signal(_))) {
                 row.rank = Rank::Cause;

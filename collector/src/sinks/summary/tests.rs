@@ -667,17 +667,33 @@ fn failures() -> Story {
 }
 
 #[test]
+fn missing_file_is_the_cause_where_nothing_else_failed() {
+    let mut story = failures();
+    let sed = story.start(13, 10, "/bin/sed", &["sed"]);
+    let path = story.path("/needed");
+    story.event(sed, Kind::FileOpen, "ENOENT", &[("path", path)]);
+    story.exit(sed, 1);
+
+    let page = story.page();
+    let lines = part(&page, "Failed");
+
+    let place = |what: &str| lines.iter().position(|line| line.contains(what)).unwrap();
+    assert!(place("ENOENT /needed by sed") < place("ECONNREFUSED"), "{lines:?}");
+    assert!(place("ECONNREFUSED") < place("ENOENT /no by cat"), "{lines:?}");
+}
+
+#[test]
 fn what_failed_is_told_by_name_what_matters_most_first_and_without_searches() {
     assert_eq!(
         vec![
             "Failed     9 times; besides 1 look for files that are not there",
             "        EACCES /etc/shadow by cat  2 ×",
             "        EACCES /x (file.stat) by cat",
-            "        ENOENT /no by cat",
             "  ECONNREFUSED 10.0.0.5:5432 by cat",
             "        ENOENT /opt/none (process.exec) by cat",
             "        exit 3 cat /etc/shadow",
             "        ENOENT /gone by ls",
+            "        ENOENT /no by cat",
             "         ENXIO /dev/tty by cat",
         ],
         part(&failures().page(), "Failed")
