@@ -65,7 +65,7 @@ const SCREENS: [Screen; 2] = [
         options: "",
         shows: "Sensor ",
         then: Duration::from_millis(200),
-        steady: 1..12,
+        steady: 1..9,
     },
     Screen {
         name: "top.svg",
