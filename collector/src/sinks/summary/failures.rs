@@ -51,6 +51,8 @@ pub struct Failure {
     /// Who it failed for.
     pub program: Box<[u8]>,
     pub times: u64,
+    /// Others of which it stands for: see [`folded`].
+    pub others: u64,
     /// The last process that it happened to, among those of the picture.
     process: Option<u32>,
 }
@@ -121,6 +123,7 @@ impl Failures {
                     event: name,
                     program,
                     times: 0,
+                    others: 0,
                     process,
                 });
                 place
@@ -184,6 +187,28 @@ impl Failures {
     }
 }
 
+/// The list with one line for the files that a program missed, and was none the worse for: where there are
+/// more than two, the first stands for all.
+pub fn folded(list: Vec<Failure>) -> Vec<Failure> {
+    let is_folded = |row: &Failure| row.rank == Rank::Missing && row.event.is_empty();
+    let mut counts: HashMap<(Cow<'static, str>, Box<[u8]>), u64> = HashMap::new();
+    let key = |row: &Failure| (row.error.clone(), row.program.clone());
+    for row in list.iter().filter(|row| is_folded(row)) {
+        *counts.entry(key(row)).or_default() += 1;
+    }
+    let mut out = Vec::with_capacity(list.len());
+    for mut row in list {
+        match counts.get_mut(&key(&row)).filter(|count| is_folded(&row) && **count != 1 && **count != 2) {
+            // The first has said it.
+            Some(0) => continue,
+            Some(count) => row.others = std::mem::take(count) - 1,
+            None => {}
+        }
+        out.push(row);
+    }
+    out
+}
+
 /// Programs that could not be run, and processes that crashed or said that they failed.
 fn of_processes(processes: &[Process]) -> impl Iterator<Item = Failure> {
     type Key<'a> = (Rank, Cow<'static, str>, &'a [u8]);
@@ -209,7 +234,7 @@ fn of_processes(processes: &[Process]) -> impl Iterator<Item = Failure> {
         let (what, program) =
             if is_exec { (key.into(), other.into()) } else { (other.into(), Box::default()) };
         let event = if is_exec { Kind::ProcessExec.name() } else { "" };
-        Failure { rank, error, what, is_command: !is_exec, event, program, times, process: None }
+        Failure { rank, error, what, is_command: !is_exec, event, program, times, others: 0, process: None }
     })
 }
 

@@ -683,6 +683,32 @@ fn missing_file_is_the_cause_where_nothing_else_failed() {
 }
 
 #[test]
+fn files_that_a_program_missed_and_did_without_are_one_line_on_a_terminal_and_all_in_a_file() {
+    let mut story = Story::default();
+    let python = story.start(10, 1, "/bin/python3", &["python3"]);
+    for name in ["/a", "/b", "/c", "/d"] {
+        let path = story.path(name);
+        story.event(python, Kind::FileOpen, "ENOENT", &[("path", path)]);
+    }
+    let sed = story.start(11, 1, "/bin/sed", &["sed"]);
+    for name in ["/e", "/f"] {
+        let path = story.path(name);
+        story.event(sed, Kind::FileOpen, "ENOENT", &[("path", path)]);
+    }
+    story.exit(sed, 0);
+    story.exit(python, 0);
+
+    let shown = |look| {
+        let page = laid_out(&story, look);
+        part(&page, "Failed")[1..].iter().map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+
+    let terminal = shown(Look::default());
+    assert_eq!(["ENOENT /a and 3 more by python3", "ENOENT /e by sed", "ENOENT /f by sed"], terminal[..]);
+    assert_eq!(6, shown(Look { is_whole: true, ..Look::default() }).len());
+}
+
+#[test]
 fn what_failed_is_told_by_name_what_matters_most_first_and_without_searches() {
     assert_eq!(
         vec![

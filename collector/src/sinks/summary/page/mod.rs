@@ -8,7 +8,7 @@ mod processes;
 mod slow;
 mod unseen;
 
-use super::failures::Failure;
+use super::failures::{Failure, folded};
 use super::gathered::{Gathered, Notable};
 use super::tree;
 use crate::sinks::encoder::RunFacts;
@@ -208,8 +208,11 @@ impl Page<'_> {
         }
         self.heading("Failed", &rest);
         let most = self.look.most(MOST_FAILURES);
+        if !self.look.is_whole && self.look.top.is_none() && self.look.by.is_none() {
+            list = folded(list);
+        }
         let width = list.iter().take(most).map(|row| row.error.len()).max().unwrap_or(0);
-        for Failure { error, what, is_command, event, program, times, .. } in list.iter().take(most) {
+        for Failure { error, what, is_command, event, program, times, others, .. } in list.iter().take(most) {
             self.out.resize(self.out.len() + 2 + width.saturating_sub(error.len()), b' ');
             self.paint(Paint::Red, error);
             self.plain(" ");
@@ -221,11 +224,14 @@ impl Page<'_> {
             if !event.is_empty() {
                 self.dim(&format!(" ({event})"));
             }
+            if *others > 0 {
+                self.dim(&format!(" and {} more", text::count(*others)));
+            }
             if !program.is_empty() {
                 self.dim(" by ");
                 text::quote(program, 24, self.out);
             }
-            if *times > 1 {
+            if *times > 1 && *others == 0 {
                 self.dim(&format!("  {} ×", text::count(*times)));
             }
             self.plain("\n");
