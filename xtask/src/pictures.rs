@@ -161,7 +161,8 @@ fn words_of_picture(svg: &str) -> Vec<String> {
         word.chars().all(|letter| letter.is_ascii_alphabetic() || "/_-.".contains(letter))
             && !UNITS.contains(word)
     };
-    lines.map(|line| text(line).split_whitespace().filter(is_word).collect::<Vec<_>>().join(" ")).collect()
+    let words = |line| text(line).split_whitespace().filter(is_word).collect::<Vec<_>>().join(" ");
+    lines.map(words).filter(|line| !line.is_empty()).collect()
 }
 
 impl Screen {
@@ -197,7 +198,7 @@ impl Screen {
         }
         thread::sleep(self.then);
         let text = capture()?;
-        let plain = text.trim_end();
+        let plain = text.trim();
         let options = if self.options.is_empty() { String::new() } else { format!("{} ", self.options) };
         Ok(format!("$ glassbox run {options}-- sh install.sh\n{plain}\n"))
     }
