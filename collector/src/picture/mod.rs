@@ -3,6 +3,7 @@
 //! A [`Process`] lives from its first event to its exit, through all images that it ran. The `summary` draws
 //! these.
 
+mod did;
 pub mod fields;
 mod room;
 
@@ -12,6 +13,7 @@ use wire::events::Kind;
 use crate::event::{Batch, Event, Value, Who};
 use crate::ids::ProcessKey;
 
+pub use did::Did;
 use fields::{Fields, base, places};
 
 /// Processes that are kept apart; later ones only count.
@@ -94,27 +96,6 @@ struct Asked {
     path: Box<[u8]>,
     /// Each ended by a NUL.
     argv: Box<[u8]>,
-}
-
-/// What a process did, in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Did {
-    pub events: u64,
-    /// Calls that failed.
-    pub failures: u64,
-    /// Bytes of files.
-    pub read: u64,
-    pub written: u64,
-    /// Bytes of sockets.
-    pub sent: u64,
-    pub received: u64,
-}
-
-impl Did {
-    /// All bytes.
-    pub fn bytes(&self) -> u64 {
-        [self.read, self.written, self.sent, self.received].into_iter().fold(0, u64::saturating_add)
-    }
 }
 
 /// Every process of a session.
@@ -223,6 +204,13 @@ impl Picture {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Takes an alert about an event of the batch that was begun last.
+    pub fn alerted(&mut self, event: &Event) {
+        if let Some(process) = self.at(self.place(event)) {
+            process.did.alerts += 1;
         }
     }
 

@@ -27,6 +27,7 @@ pub struct Row {
     pub files: u64,
     pub net: u64,
     pub failures: u64,
+    pub alerts: u64,
     pub lost: u64,
 }
 
@@ -128,6 +129,7 @@ fn row(place: usize, process: &Process, rate: f64) -> Row {
         files: did.read.saturating_add(did.written),
         net: did.sent.saturating_add(did.received),
         failures: did.failures,
+        alerts: did.alerts,
         lost: process.lost,
     }
 }

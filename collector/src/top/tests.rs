@@ -1,15 +1,18 @@
 //! What is drawn, and what keys change.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use rules::file::Priority;
+use rules::format::Resolved;
 use wire::events::Kind;
 
 use super::live::{Live, Standing};
 use super::view::{View, Wish};
-use crate::event::{Batch, Event, Shape, Value, sample};
+use crate::event::{Alert, Batch, Event, Rule, Shape, Value, sample};
 use crate::ids::UtcNs;
 use crate::sinks::recording::reader::{Frame, Reader};
 use crate::stages::Stages;
@@ -154,6 +157,27 @@ fn recording_from_here_has_what_came_since() {
     assert_eq!(4, batch.events.len());
     assert!(matches!(reader.next(Batch::default()), Ok(Frame::End(_))));
     std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn process_shows_its_alerts_where_there_are_any() {
+    let mut shown = Shown::new(100, 12);
+    shown.live.take(failing(10, "/bin/one", 3));
+    assert!(!shown.screen().contains("ALERTS"));
+    let mut batch = failing(11, "/bin/two", 3);
+    for event in [1, 2] {
+        let (name, priority) = ("Odd open".into(), Priority::Notice);
+        let rule = Arc::new(Rule { name, priority, tags: Vec::new(), source: "syscall".into() });
+        let output = Resolved { message: "odd".into(), fields: Vec::new() };
+        batch.alerts.push(Alert { event, rule, output });
+    }
+    shown.live.gathered.take(&batch);
+
+    let screen = shown.screen();
+
+    let two = screen.lines().find(|line| line.contains(" two ")).unwrap();
+    assert_eq!(["2", "two"], two.split_whitespace().collect::<Vec<_>>()[7..9]);
+    assert!(screen.contains("FAILED ALERTS  PROGRAM"), "{screen}");
 }
 
 #[test]

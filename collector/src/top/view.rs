@@ -320,9 +320,20 @@ impl View {
     }
 
     fn draw_table(&self, frame: &mut Frame<'_>, area: Rect) {
+        // Most sessions have none, and little room.
+        let has_alerts = self.rows.iter().any(|row| row.alerts > 0);
+        let alerts = |text: &str| if has_alerts { format!(" {text:>6}") } else { String::new() };
         let head = format!(
-            "{:>8} {:>9} {:>6} {:>9} {:>8} {:>8} {:>7}  {}",
-            "PID", "EVENTS/S", "CPU%", "EVENTS", "FILES", "NET", "FAILED", "PROGRAM"
+            "{:>8} {:>9} {:>6} {:>9} {:>8} {:>8} {:>7}{}  {}",
+            "PID",
+            "EVENTS/S",
+            "CPU%",
+            "EVENTS",
+            "FILES",
+            "NET",
+            "FAILED",
+            alerts("ALERTS"),
+            "PROGRAM"
         );
         let mut lines =
             vec![Line::styled(head, self.coloured(Color::Cyan).add_modifier(Modifier::UNDERLINED))];
@@ -331,7 +342,7 @@ impl View {
             let end = if row.is_running { "" } else { "  (ended)" };
             let lost = if row.lost > 0 { format!("  {} lost", row.lost) } else { String::new() };
             let text = format!(
-                "{:>8} {:>9.0} {:>6.1} {:>9} {:>8} {:>8} {:>7}  {}{end}{lost}",
+                "{:>8} {:>9.0} {:>6.1} {:>9} {:>8} {:>8} {:>7}{}  {}{end}{lost}",
                 row.pid,
                 row.rate,
                 row.cpu,
@@ -339,6 +350,7 @@ impl View {
                 bytes(row.files),
                 bytes(row.net),
                 row.failures,
+                alerts(&row.alerts.to_string()),
                 row.program,
             );
             let text: String = text.chars().skip(self.shift).collect();

@@ -166,6 +166,9 @@ impl Gathered {
             self.picture.take(batch, event);
             self.event(batch, event);
         }
+        for event in batch.alerts.iter().filter_map(|alert| batch.events.get(alert.event)) {
+            self.picture.alerted(event);
+        }
         self.alerts.take(batch);
     }
 
