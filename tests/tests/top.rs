@@ -286,6 +286,27 @@ fn program_of_ones_own_is_interrupted_by_the_key_and_outlives_the_view() {
 }
 
 #[test]
+fn terminal_that_is_gone_ends_the_program_of_ones_own_with_its_job() {
+    let dir = TempDir::new().unwrap();
+    let pids = dir.path().join("pids");
+    let script = format!("sleep 100 &\necho $! $$ >{}\nwhile :; do sleep 0.05; done\n", pids.display());
+    let terminal = watched(&dir, &script);
+    terminal.shows("sleep 0.05");
+    let pids = fs::read_to_string(&pids).unwrap();
+    let view = fs::read_to_string(&terminal.pid_file).unwrap();
+
+    drop(terminal);
+
+    for pid in pids.split_whitespace().chain([view.trim()]) {
+        // One that nobody waits for has ended too.
+        let stat = format!("/proc/{pid}/stat");
+        wait_until("the job has ended", || {
+            fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "))
+        });
+    }
+}
+
+#[test]
 fn program_of_ones_own_that_is_not_there_ends_the_view_with_its_reason() {
     let dir = TempDir::new().unwrap();
 

@@ -23,7 +23,7 @@ pub mod command;
 pub mod descriptors;
 pub mod detached;
 pub mod exec;
-mod groups;
+pub mod groups;
 mod job;
 mod keeper;
 mod launcher;

@@ -39,7 +39,6 @@ pub enum Asked {
 pub struct StopSignals {
     signals: OwnedFd,
     beside: Beside,
-    last: Option<libc::c_int>,
 }
 
 impl StopSignals {
@@ -67,25 +66,24 @@ impl StopSignals {
         }
         // SAFETY: the kernel just made this descriptor, and nothing else owns it.
         let signals = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        Ok(Self { signals, beside, last: None })
+        Ok(Self { signals, beside })
     }
 
-    /// The signal that was asked about last.
-    pub fn last(&self) -> Option<libc::c_int> {
-        self.last
-    }
-
-    /// What the next signal that came asks for. Once one asked for the end, another such ends the process at
-    /// once.
-    pub fn next(&mut self) -> Option<Asked> {
+    /// The number of the next signal that came, which asks for nothing here.
+    pub fn take(&self) -> Option<libc::c_int> {
         let mut received = [0; size_of::<libc::signalfd_siginfo>()];
         if rustix::io::read(&self.signals, &mut received) != Ok(received.len()) {
             return None;
         }
         // The first field is the signal's number (signalfd(2)).
         let [a, b, c, d, ..] = received;
-        self.last = Some(i32::from_ne_bytes([a, b, c, d]));
-        match i32::from_ne_bytes([a, b, c, d]) {
+        Some(i32::from_ne_bytes([a, b, c, d]))
+    }
+
+    /// What the next signal that came asks for. Once one asked for the end, another such ends the process at
+    /// once.
+    pub fn next(&mut self) -> Option<Asked> {
+        match self.take()? {
             libc::SIGHUP if self.beside == Beside::ReloadAndPage => return Some(Asked::Reload),
             libc::SIGUSR1 => return Some(Asked::Page),
             _ => {}

@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::Signal;
 
 use crate::event::Batch;
 use crate::shell::failure::{Failure, Status};
@@ -71,14 +70,8 @@ pub fn run(
     let live = Arc::new(Mutex::new(Live::new(stages)));
     let mut own = started.read(&live)?;
     let shown = show(&live, &mut stop, View::new(record_to), Some(&mut own));
-    let status = own.wait(&live, || passed_on(&mut stop));
+    let status = own.wait(&live, || stop.take());
     shown.map(|()| status)
-}
-
-/// The signal that came, to be passed on.
-fn passed_on(stop: &mut StopSignals) -> Option<Signal> {
-    stop.next()?;
-    Signal::from_named_raw(stop.last()?)
 }
 
 fn check_terminal(refusal: &str) -> Result<(), Failure> {
@@ -96,7 +89,11 @@ fn show(
     // Restored when this function ends, and by a panic.
     let mut terminal = ratatui::try_init().map_err(failed)?;
     let watched = serve(&mut terminal, live, stop, view, own);
-    ratatui::restore();
+    // A terminal that is gone cannot be restored. What ratatui says of that, it would say there, and panic.
+    if terminal.show_cursor().is_err() {
+        std::mem::forget(terminal);
+    }
+    let _ = ratatui::try_restore();
     // A recording gets its end.
     if lock(live).is_recording() {
         lock(live).record(std::path::Path::new(""));
@@ -121,8 +118,12 @@ fn serve(
             (looked, is_first) = (Instant::now(), false);
         }
         let is_running = own.as_mut().is_some_and(|own| own.is_running(live));
-        if let Some(signal) = passed_on(stop) {
-            own.inspect(|own| own.signal(signal));
+        let has_signal = match &own {
+            // The program gets it first: a hang-up comes more than once.
+            Some(own) => stop.take().map(|signal| own.signal(signal)).is_some(),
+            None => stop.next().is_some(),
+        };
+        if has_signal {
             return Ok(());
         }
         // What it printed says why.
@@ -137,7 +138,7 @@ fn serve(
                 && key.kind != KeyEventKind::Release
             {
                 match (view.key(key, &mut lock(live)), &own) {
-                    (Wish::Interrupt, Some(own)) if is_running => own.signal(Signal::INT),
+                    (Wish::Interrupt, Some(own)) if is_running => own.signal(libc::SIGINT),
                     (Wish::Interrupt | Wish::Leave, _) => return Ok(()),
                     (Wish::Stay, _) => {}
                 }

@@ -19,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::live::{Live, Standing, lock};
 use super::printed::Printed;
 use crate::event::Batch;
+use crate::launch::groups;
 use crate::shell::failure::Failure;
 use crate::sinks::recording::reader::{Frame, Reader};
 
@@ -129,16 +130,22 @@ impl Own {
         self.status.is_some() && feed.is_finished() && lock(live).gathered.events() == 0
     }
 
-    /// Sends the program a signal.
-    pub fn signal(&self, signal: Signal) {
-        // Not reaped, so the number is still its own.
-        if let (None, Some(pid)) = (self.status, Pid::from_raw(self.child.id().cast_signed())) {
+    /// Sends the program a signal, and all of its job, as a terminal does.
+    pub fn signal(&self, signal: i32) {
+        let Some(signal) = Signal::from_named_raw(signal) else { return };
+        let Some(launcher) = Pid::from_raw(self.child.id().cast_signed()) else { return };
+        if self.status.is_some() {
+            return;
+        }
+        // The launcher would pass it on to the program, which then had it twice.
+        let job: Vec<Pid> = members(launcher).into_iter().filter(|pid| *pid != launcher).collect();
+        for pid in if job.is_empty() { vec![launcher] } else { job } {
             let _ = kill_process(pid, signal);
         }
     }
 
     /// Prints what the program printed, and prints, until it has ended; gives its status.
-    pub fn wait(mut self, live: &Mutex<Live>, mut signal: impl FnMut() -> Option<Signal>) -> u8 {
+    pub fn wait(mut self, live: &Mutex<Live>, signal: impl Fn() -> Option<i32>) -> u8 {
         let _ = lock(&self.printed).show();
         while self.is_running(live) {
             if let Some(signal) = signal() {
@@ -151,6 +158,13 @@ impl Own {
         let _ = feed.join();
         self.status.map_or(1, code)
     }
+}
+
+/// The processes of a process group.
+fn members(group: Pid) -> Vec<Pid> {
+    let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = numbers.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    pids.filter(|pid| groups::of(pid.as_raw_pid()) == Some(group.as_raw_pid())).collect()
 }
 
 /// The status as a shell has it.
